@@ -42,22 +42,14 @@ pub(super) fn write<F: FnMut(Vec<u8>)>(facts: &Facts, writer: &mut Writer<F>) {
 }
 
 fn write_ports<F: FnMut(Vec<u8>)>(facts: &Facts, writer: &mut Writer<F>) {
-    for (index, (name, help)) in PORT_COUNTERS.into_iter().enumerate() {
-        writer.family(&Family { name, kind: Kind::Counter, help });
-        for port in &facts.ports {
-            writer.sample(&labels(&[("port", &port.name)]), port.counters[index]);
-        }
-    }
+    let named: Vec<String> = facts.ports.iter().map(|port| labels(&[("port", &port.name)])).collect();
+    let things = named.iter().map(String::as_str).zip(&facts.ports);
+    writer.counters(&PORT_COUNTERS, &things.clone().map(|(labels, port)| (labels, &port.counters[..])));
     let gauges: [Gauge<Port>; 2] = [
         ("lb_port_link_up", "1 if the port's link is up.", |port| port.link_up.into()),
         ("lb_port_started", "0 if an operator has stopped the port.", |port| port.started.into()),
     ];
-    for (name, help, value) in gauges {
-        writer.family(&Family { name, kind: Kind::Gauge, help });
-        for port in &facts.ports {
-            writer.sample(&labels(&[("port", &port.name)]), value(port));
-        }
-    }
+    writer.gauges(&gauges, &things);
 }
 
 fn write_members<F: FnMut(Vec<u8>)>(facts: &Facts, writer: &mut Writer<F>) {
@@ -74,16 +66,14 @@ fn write_members<F: FnMut(Vec<u8>)>(facts: &Facts, writer: &mut Writer<F>) {
 }
 
 fn write_interfaces<F: FnMut(Vec<u8>)>(facts: &Facts, writer: &mut Writer<F>) {
-    for (index, (name, help)) in INTERFACE_COUNTERS.into_iter().enumerate() {
-        if facts.interfaces.is_empty() {
-            return;
-        }
-        writer.family(&Family { name, kind: Kind::Counter, help });
-        for (interface, port, counters) in &facts.interfaces {
-            let labels = labels(&[("interface", interface), ("port", port)]);
-            writer.sample(&labels, counters[index]);
-        }
+    if facts.interfaces.is_empty() {
+        return;
     }
+    let label =
+        |(interface, port, _): &(String, String, _)| labels(&[("interface", interface), ("port", port)]);
+    let named: Vec<String> = facts.interfaces.iter().map(label).collect();
+    let counters = facts.interfaces.iter().map(|(_, _, counters)| &counters[..]);
+    writer.counters(&INTERFACE_COUNTERS, &named.iter().map(String::as_str).zip(counters));
 }
 
 fn write_host_sides<F: FnMut(Vec<u8>)>(facts: &Facts, writer: &mut Writer<F>) {

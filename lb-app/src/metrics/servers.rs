@@ -41,14 +41,9 @@ fn write_services<F: FnMut(Vec<u8>)>(facts: &Facts, writer: &mut Writer<F>) {
         ("lb_service_active_connections", "Established connections of a service.", |service| service.active),
         ("lb_service_inactive_connections", "Other connections of a service.", |service| service.inactive),
     ];
-    for (name, help, value) in gauges {
-        writer.family(&Family { name, kind: Kind::Gauge, help });
-        facts.services.iter().for_each(|service| writer.sample(&service.labels, value(service)));
-    }
-    for (index, (name, help)) in SERVICE_COUNTERS.into_iter().enumerate() {
-        writer.family(&Family { name, kind: Kind::Counter, help });
-        facts.services.iter().for_each(|service| writer.sample(&service.labels, service.counters[index]));
-    }
+    let things = facts.services.iter().map(|service| (&*service.labels, service));
+    writer.gauges(&gauges, &things);
+    writer.counters(&SERVICE_COUNTERS, &things.map(|(labels, service)| (labels, &service.counters[..])));
 }
 
 fn write_servers<F: FnMut(Vec<u8>)>(facts: &Facts, writer: &mut Writer<F>) {
@@ -72,12 +67,7 @@ fn write_servers<F: FnMut(Vec<u8>)>(facts: &Facts, writer: &mut Writer<F>) {
         writer.family(&Family { name, kind: Kind::Info, help });
         described.iter().for_each(|labels| writer.sample(labels, 1));
     }
-    for (name, help, value) in gauges {
-        writer.family(&Family { name, kind: Kind::Gauge, help });
-        facts.servers.iter().for_each(|server| writer.sample(&server.labels, value(server)));
-    }
-    for (index, (name, help)) in SERVER_COUNTERS.into_iter().enumerate() {
-        writer.family(&Family { name, kind: Kind::Counter, help });
-        facts.servers.iter().for_each(|server| writer.sample(&server.labels, server.counters[index]));
-    }
+    let things = facts.servers.iter().map(|server| (&*server.labels, server));
+    writer.gauges(&gauges, &things);
+    writer.counters(&SERVER_COUNTERS, &things.map(|(labels, server)| (labels, &server.counters[..])));
 }

@@ -124,6 +124,30 @@ impl<F: FnMut(Vec<u8>)> Writer<F> {
         self.buffer.extend_from_slice(format!("{}{suffix}{labels} {value}\n", self.sample).as_bytes());
     }
 
+    /// Families of counters by name and help, each with a sample of every thing: its labels, and its counters in that order.
+    pub(crate) fn counters<'a>(
+        &mut self,
+        families: &[(&'static str, &'static str)],
+        things: &(impl Iterator<Item = (&'a str, &'a [u64])> + Clone),
+    ) {
+        for (index, &(name, help)) in families.iter().enumerate() {
+            self.family(&Family { name, kind: Kind::Counter, help });
+            things.clone().for_each(|(labels, counters)| self.sample(labels, counters[index]));
+        }
+    }
+
+    /// Families of gauges, each with a sample of every thing, which come with their labels.
+    pub(crate) fn gauges<'a, T: 'a>(
+        &mut self,
+        families: &[Gauge<T>],
+        things: &(impl Iterator<Item = (&'a str, &'a T)> + Clone),
+    ) {
+        for &(name, help, value) in families {
+            self.family(&Family { name, kind: Kind::Gauge, help });
+            things.clone().for_each(|(labels, thing)| self.sample(labels, value(thing)));
+        }
+    }
+
     /// Ends the text.
     pub(crate) fn finish(mut self) {
         if self.format == Format::OpenMetrics {

@@ -62,12 +62,8 @@ const WORKER_COUNTERS: [(&str, &str); 25] = [
 pub(super) fn write<F: FnMut(Vec<u8>)>(facts: &Facts, writer: &mut Writer<F>) {
     let workers = || (0..).map(|number: u32| number.to_string()).zip(&facts.workers);
     let named: Vec<String> = workers().map(|(number, _)| labels(&[("worker", &number)])).collect();
-    for (index, (name, help)) in WORKER_COUNTERS.into_iter().enumerate() {
-        writer.family(&Family { name, kind: Kind::Counter, help });
-        for (labels, worker) in named.iter().zip(&facts.workers) {
-            writer.sample(labels, worker.counters[index]);
-        }
-    }
+    let things = named.iter().map(String::as_str).zip(&facts.workers);
+    writer.counters(&WORKER_COUNTERS, &things.clone().map(|(labels, worker)| (labels, &worker.counters[..])));
     let help = "Packets dropped, by reason.";
     writer.family(&Family { name: "lb_worker_dropped_packets", kind: Kind::Counter, help });
     for (number, worker) in workers() {
@@ -87,10 +83,7 @@ pub(super) fn write<F: FnMut(Vec<u8>)>(facts: &Facts, writer: &mut Writer<F>) {
             worker.datagrams
         }),
     ];
-    for (name, help, value) in gauges {
-        writer.family(&Family { name, kind: Kind::Gauge, help });
-        named.iter().zip(&facts.workers).for_each(|(labels, worker)| writer.sample(labels, value(worker)));
-    }
+    writer.gauges(&gauges, &things);
     let help =
         "CPU cycles of loop iterations with packets or other work, and of those without, including sleep.";
     writer.family(&Family { name: "lb_worker_cycles", kind: Kind::Counter, help });
